@@ -6,14 +6,14 @@ from typing import Generic, TypeAlias, TypeVar
 
 from tre.model.workspace import Limits, Mount, WallSpec, WorkspaceRef
 
-V = TypeVar("V", covariant=True)
+V_co = TypeVar("V_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Known(Generic[V]):
+class Known(Generic[V_co]):
     """A facet that was read."""
 
-    value: V
+    value: V_co
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Unknown:
     cause: str
 
 
-Facet: TypeAlias = Known[V] | Unknown
+Facet: TypeAlias = Known[V_co] | Unknown
 
 
 @dataclass(frozen=True, slots=True, order=True)
