@@ -15,6 +15,20 @@ from tre.model.workspace import Access, WorkspaceRef
 
 
 @dataclass(frozen=True, slots=True)
+class MessageReceived:
+    """A message of an issuer was accepted or refused for good; its id is used up (V-03)."""
+
+    fact: ClassVar[str] = "message-received"
+    issuer: str
+    message_id: str
+    raw_digest: str
+    channel: str
+    refused: tuple[str, ...]
+    """Findings that refused it; () when it was accepted."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class PermitVersion:
     """An accepted version of a permit. The text itself, with its names, is a blob under `raw_digest`."""
 
