@@ -107,6 +107,18 @@ class CredentialEpoch:
 
 
 @dataclass(frozen=True, slots=True)
+class CredentialClosed:
+    """An epoch is over: it is being revoked, and no secret of it may be issued again."""
+
+    fact: ClassVar[str] = "credential-closed"
+    workspace: str
+    slot: int
+    epoch: int
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class CredentialDead:
     """All credentials of an epoch were proved dead, and how."""
 
@@ -284,6 +296,8 @@ class ProbeRun:
     """The results of one canary run at one rung. Part of the status, so that only the last ones are kept."""
 
     rung: Access
+    basis: str
+    """Digest of the isolation and the mounts that were probed: another basis needs another run."""
     results: tuple[ProbeResult, ...]
     at: datetime
 
