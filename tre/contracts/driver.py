@@ -36,6 +36,8 @@ class DriverInfo:
     """What a driver can ever do: constant for one configuration."""
 
     driver: str
+    kind: str
+    """The permit's word for this kind of backend (`permit-model.md`, ``spe.backends``)."""
     contract_version: int
     capabilities: frozenset[Capability]
     fencing: FenceReach

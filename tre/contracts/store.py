@@ -67,8 +67,8 @@ class Reader(Protocol):
         """Where the chain stands."""
         ...
 
-    def records(self, after: int = 0, limit: int | None = None) -> Iterator[AuditRecord]:
-        """Records with a sequence greater than `after`, ascending."""
+    def records(self, after: int = 0, limit: int | None = None, subject: str | None = None) -> Iterator[AuditRecord]:
+        """Records with a sequence greater than `after`, ascending; of one subject, or of all."""
         ...
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:

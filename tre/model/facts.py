@@ -79,6 +79,7 @@ class Workspace:
     permit: LineageKey
     profile: str
     environment: str
+    environment_digest: str
     ordered_by: str
     at: datetime
     canary_slot: int
