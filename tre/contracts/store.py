@@ -8,7 +8,6 @@ listed in one table in the store.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Protocol, TypeVar
 
@@ -114,7 +113,8 @@ class FenceToken:
 
     fence: int
     holder: str
-    expires_at: datetime
+    expires_boot_s: float
+    """In seconds since boot, which nobody sets."""
 
 
 class Store(Protocol):
