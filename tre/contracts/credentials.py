@@ -1,5 +1,6 @@
 """The credential authority: issues leases that end on their own, revokes them, and proves them dead."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -60,7 +61,7 @@ class AuthorityInfo:
 
 
 class CredentialAuthority(Protocol):
-    """Promises C1-C12 in `docs/contracts/credential-authority.md`; suite in `tre.testing.authority_suite`.
+    """Promises C1-C10 in `docs/contracts/credential-authority.md`; suite in `tre.testing.authority_suite`.
 
     All calls are idempotent, return within 10 s, and raise only Transient, Permanent or Refused. Built fresh at any
     time: nothing that matters lives in the object.
@@ -86,25 +87,18 @@ class CredentialAuthority(Protocol):
         """Lengthen a lease up to `ends_at`, never past the end it was issued with; else Refused."""
         ...
 
-    def revoke(self, handle: CredentialHandle) -> None:
-        """End every credential of the epoch, known to us or not, and every further minting. Needs no accessor.
+    def revoke(self, handle: CredentialHandle, accessors: Collection[str]) -> None:
+        """End every credential of the epoch, known to us or not, and every further minting, for good.
 
-        Succeeds when there is nothing (the epoch is closed all the same). Returns once the authority has confirmed it.
+        Needs no accessor; known ones are revoked besides. Succeeds when there is nothing: the epoch is closed all the
+        same. What is left on the far side is a disabled tombstone that can never be enabled again.
         """
         ...
 
-    def prove_dead(self, handle: CredentialHandle) -> DeathProof:
+    def prove_dead(self, handle: CredentialHandle, accessors: Collection[str]) -> DeathProof:
         """Ask from outside whether any credential of the epoch lives. Changes nothing; never raises Transient.
 
         In the same run the authority must accept a live control token; sealed, 5xx or a time-out is INCONCLUSIVE.
-        """
-        ...
-
-    def remove(self, handle: CredentialHandle) -> None:
-        """Purge: take away what `revoke` left on the far side of a revoked epoch. Removing the absent succeeds.
-
-        Refused while the epoch is not revoked. An epoch removed stays closed: `issue` is Refused by our own record,
-        not by the far side's.
         """
         ...
 

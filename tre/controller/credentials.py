@@ -18,6 +18,7 @@ from tre.model.facts import (
     CredentialClosed,
     CredentialDead,
     CredentialEpoch,
+    CredentialIssued,
     FootprintItem,
     FootprintKind,
     Member,
@@ -107,13 +108,21 @@ class CredentialKeeper:
                 reader.facts(CredentialDead, workspace),
             )
 
+    def _accessors(self, closed: CredentialClosed) -> tuple[str, ...]:
+        """Of the secrets we know of. One that was minted while we died is killed with the epoch all the same."""
+        with self._ports.store.read() as reader:
+            issued = reader.facts(CredentialIssued, closed.workspace)
+        return tuple(i.accessor for i in issued if (i.slot, i.epoch) == (closed.slot, closed.epoch))
+
     def _bury(self, file: WorkspaceFile, closed: CredentialClosed) -> str | None:
         """Revoke and prove one epoch. None: dead; else the sentence that says why not (yet)."""
         handle = file.handle(closed.slot, closed.epoch)
 
+        accessors = self._accessors(closed)
+
         def revoke(_fence: int) -> tuple[Outcome, ...]:
             try:
-                self._ports.authority.revoke(handle)
+                self._ports.authority.revoke(handle, accessors)
             except ContractError as error:
                 return (Failed(error.reason, transient=True),)
             return (Done(removed=(handle.entity,)),)
@@ -122,7 +131,7 @@ class CredentialKeeper:
         outcome = self._ports.effects.carry_out([intent], lambda _: None, revoke)[0]
         if not isinstance(outcome, Done):
             return f"{handle.entity} is not revoked: {outcome.reason}"
-        proof = self._ports.authority.prove_dead(handle)
+        proof = self._ports.authority.prove_dead(handle, accessors)
         if proof.death is not Death.DEAD:
             return f"{handle.entity} is not proved dead: {proof.death} ({proof.method})"
         now = self._ports.clock.now()

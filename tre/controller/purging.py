@@ -1,13 +1,11 @@
 """The end: the lock proved, the hold waited out, the purge scanned by other eyes, the certificate signed."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from tre.audit import certificate
-from tre.contracts.credentials import CredentialHandle
 from tre.contracts.driver import Driver
-from tre.contracts.errors import ContractError, Refused, Transient
-from tre.contracts.store import Direction, Intent, Reader
+from tre.contracts.errors import ContractError
+from tre.contracts.store import Reader
 from tre.controller.ports import Again, Answer, Done, Ports
 from tre.dossier.files import WorkspaceFile
 from tre.model.canonical import Json, sha256_hex
@@ -15,9 +13,7 @@ from tre.model.facts import Certificate, LockProved, Purged, Residue
 from tre.model.instants import add_months, format_instant
 from tre.model.observed import Unknown
 from tre.model.record import AuditEntry, RecordKind
-from tre.model.step import Done as StepDone
-from tre.model.step import Failed, Outcome
-from tre.planning.lifecycle import OperationalState, Standing, with_purge
+from tre.planning.lifecycle import Standing, with_purge
 
 LATEST_MONTHS = 6
 """EHDS Article 68(12): data in the environment is deleted within six months of expiry."""
@@ -51,10 +47,11 @@ class Purger:
                 uow.record(AuditEntry(RecordKind.LOCK_PROVED, "controller", workspace, {}))
 
     def certify(self, driver: Driver, file: WorkspaceFile) -> Answer:
-        """Bury what the vault still keeps, have the residue looked for, sign the certificate. Repeatable."""
+        """Have the residue looked for, then sign the certificate. Repeatable."""
         retry = self._ports.intervals.retry_s
         try:
-            self._remove_credentials(file)
+            if file.epochs.dying():
+                return Again(retry, "credentials are not all proved dead yet")
             found = self._scan(file)
             if isinstance(found, Unknown):
                 return Again(retry, f"the residue scan cannot tell: {found.cause}")
@@ -64,37 +61,6 @@ class Purger:
         except ContractError as error:
             return Again(retry, error.reason)
         return Done()
-
-    def _remove_credentials(self, file: WorkspaceFile) -> None:
-        dying = file.epochs.dying()
-        if dying:
-            raise Transient("credentials are not all proved dead yet")
-        for epoch in file.epochs.opened:
-            self._remove(file, file.handle(epoch.slot, epoch.epoch))
-
-    def _remove(self, file: WorkspaceFile, handle: CredentialHandle) -> None:
-        def remove(_fence: int) -> tuple[Outcome, ...]:
-            try:
-                self._ports.authority.remove(handle)
-            except ContractError as error:
-                return (Failed(error.reason, transient=True),)
-            return (StepDone(removed=(handle.entity,)),)
-
-        intent = Intent(handle.ref, "remove credentials", Direction.DESTROY, {"entity": handle.entity})
-        outcome = self._ports.effects.carry_out([intent], self._unheld(file), remove)[0]
-        if not isinstance(outcome, StepDone):
-            raise Transient(f"{handle.entity} is not removed: {outcome.reason}")
-
-    def _unheld(self, file: WorkspaceFile) -> Callable[[Reader], None]:
-        """The guard of a destroying effect: re-read in the intent's own transaction."""
-
-        def guard(reader: Reader) -> None:
-            fresh = self._ports.dossier.workspace(reader, file.workspace.ref.workspace)
-            now = self._ports.clock.now()
-            if fresh is None or self.standing(fresh, now).state is not OperationalState.DELETION_DUE:
-                raise Refused(f"purge of {file.workspace.ref.workspace}: a hold or a newer fact forbids it")
-
-        return guard
 
     def _scan(self, file: WorkspaceFile) -> tuple[Residue, ...] | Unknown:
         workspace = file.workspace.ref.workspace
@@ -156,6 +122,7 @@ class Purger:
                 {"slot": d.slot, "epoch": d.epoch, "method": d.method, "at": format_instant(d.at)}
                 for d in file.epochs.dead
             ],
+            "credential_tombstones": [file.handle(e.slot, e.epoch).entity for e in file.epochs.opened],
             "method": "unlinked by the driver; dataset sources are only unmounted, never deleted",
             "verified": {
                 "by": self._ports.scanners[ref.backend].identity(),

@@ -108,6 +108,19 @@ class CredentialEpoch:
 
 
 @dataclass(frozen=True, slots=True)
+class CredentialIssued:
+    """A secret of an epoch was minted. The accessor can revoke it and show it dead, and is not the secret."""
+
+    fact: ClassVar[str] = "credential-issued"
+    workspace: str
+    slot: int
+    epoch: int
+    accessor: str
+    ends_at: datetime
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class CredentialClosed:
     """An epoch is over: it is being revoked, and no secret of it may be issued again."""
 

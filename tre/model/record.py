@@ -33,6 +33,7 @@ class RecordKind(StrEnum):
     SESSION_REFUSED = "session-refused"
     SESSION_ENDED = "session-ended"
     CREDENTIAL_OPENED = "credential-opened"
+    CREDENTIAL_ISSUED = "credential-issued"
     CREDENTIAL_DEAD = "credential-dead"
     LOCK_PROVED = "lock-proved"
     RESIDUE_SCANNED = "residue-scanned"

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final
 
 from pydantic import TypeAdapter
@@ -41,6 +40,7 @@ KINDS: Final[dict[str, Kind]] = {
         Kind(facts.Workspace, lambda f: f.permit.key, lambda f: f.ref.workspace),
         Kind(facts.Member, lambda f: f.workspace, lambda f: f"{f.workspace}/{f.slot}"),
         Kind(facts.CredentialEpoch, lambda f: f.workspace, lambda f: f"{f.workspace}/{f.slot}/{f.epoch}"),
+        Kind(facts.CredentialIssued, lambda f: f.workspace, lambda f: f"{f.workspace}/{f.slot}/{f.epoch}/{f.accessor}"),
         Kind(facts.CredentialClosed, lambda f: f.workspace, lambda f: f"{f.workspace}/{f.slot}/{f.epoch}", _always),
         Kind(facts.CredentialDead, lambda f: f.workspace, lambda f: f"{f.workspace}/{f.slot}/{f.epoch}", _always),
         Kind(facts.LockProved, lambda f: f.workspace, lambda f: f.workspace, _always),
@@ -57,10 +57,14 @@ KINDS: Final[dict[str, Kind]] = {
 }
 
 
-@cache
+_ADAPTERS: Final[dict[type[Any], TypeAdapter[Any]]] = {}  # built once each: building one costs milliseconds
+
+
 def adapter(cls: type[Any]) -> TypeAdapter[Any]:
     """The lossless JSON form of a fact or status class."""
-    return TypeAdapter(cls)
+    if cls not in _ADAPTERS:
+        _ADAPTERS[cls] = TypeAdapter(cls)
+    return _ADAPTERS[cls]
 
 
 def dump(value: object) -> str:
