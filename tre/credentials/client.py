@@ -98,14 +98,14 @@ class VaultClient:
         except far.InvalidPath as error:
             return Answer(404, error.json if isinstance(error.json, dict) else {})
         except far.Forbidden as error:
-            if "invalid accessor" in str(error):
-                return Answer(404, {})
             raise Refused(f"the vault forbids {method} {url}") from error
         except (far.VaultDown, far.BadGateway, far.InternalServerError, far.RateLimitExceeded) as error:
             raise Transient(f"the vault does not serve {method} {url} ({type(error).__name__})") from error
         except far.VaultNotInitialized as error:
             raise Permanent("the vault is not initialised") from error
         except far.VaultError as error:
+            if "invalid accessor" in str(error):  # its way of saying 404
+                return Answer(404, {})
             raise Permanent(f"the vault refused {method} {url}: {_first_line(error)}") from error
         except requests.exceptions.SSLError as error:
             raise Permanent("the vault's certificate does not verify") from error

@@ -1,1 +1,1 @@
-"""TBD."""
+"""One folder a backend. Each fulfils `tre.contracts.driver`; none knows another, the store, or a permit."""
