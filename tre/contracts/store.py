@@ -147,6 +147,10 @@ class Store(Protocol):
         """The workspaces poked since the last call."""
         ...
 
+    def keep_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint in the store and in the file outside it."""
+        ...
+
     def in_recovery(self) -> str | None:
         """Why only lock-outs are allowed (the store is behind its outside log), or None."""
         ...

@@ -25,7 +25,7 @@ from tre.model.facts import (
     TrustRevoked,
     Workspace,
 )
-from tre.model.order import LineageKey, Order, Scope, StatusMessage
+from tre.model.order import LineageKey, Order, OrderKind, Scope, StatusMessage
 from tre.model.permit import Permit
 from tre.planning.lifecycle import LineageFacts, Standing, removed_persons, standing
 from tre.planning.rungs import ProofRules
@@ -139,11 +139,22 @@ class WorkspaceFile:
             person_end = min(member_end(self.permit.permit, person), end)
             begun = person.valid_from is None or person.valid_from <= now
             scope = Scope(self.permit.key, self.workspace.ref.workspace, person.person_id)
-            if person.person_id in gone or not begun or now >= person_end:
+            if person.person_id in gone or not begun or now >= person_end or self._restarting(person.person_id):
                 continue
             if self.permit.standing(scope, now, person_end).active:
                 found.append((person.person_id, person_end))
         return tuple(found)
+
+    def _restarting(self, person: str) -> bool:
+        """Whether a restart was ordered after the person's open epoch began: out for one pass, back with a new one."""
+        slot = self.slot_of(person)
+        live = self.epochs.live(slot) if slot is not None else None
+        begun = next((e.at for e in self.epochs.opened if (e.slot, e.epoch) == (slot, live)), None)
+        scope = Scope(self.permit.key, self.workspace.ref.workspace, person)
+        return begun is not None and any(
+            o.kind is OrderKind.RESTART_MEMBER and o.scope.covers(scope) and o.at > begun
+            for o in self.permit.lineage.orders
+        )
 
     def handle(self, slot: int, epoch: int) -> CredentialHandle:
         """The credential handle of a slot and epoch here."""
