@@ -24,35 +24,34 @@ T = TypeVar("T")
 class AppRole:
     """Logs in with a role id and a secret id from files, and again when the token has run out."""
 
-    def __init__(self, client: VaultClient, role_id_file: Path, secret_id_file: Path) -> None:
-        self._client = client
+    def __init__(self, connect: Callable[[], VaultClient], role_id_file: Path, secret_id_file: Path) -> None:
+        self._connect = connect
         self._files = (role_id_file, secret_id_file)
-        self._logged_in = False
+        self._client: VaultClient | None = None
         self._lock = threading.Lock()
 
-    def login(self) -> None:
+    def _login(self) -> VaultClient:
         """Take a fresh token. Permanent when the files are missing or refused."""
         try:
             role_id, secret_id = (f.read_text("ascii").strip() for f in self._files)
         except OSError as error:
             raise Permanent(f"the vault role's file {self._files[0].name} cannot be read") from error
-        answer = self._client.post("auth", "approle", "login", role_id=role_id, secret_id=secret_id)
-        self._client.use(Secret(str(answer.body["auth"]["client_token"])))
-        self._logged_in = True
+        client = self._connect()
+        answer = client.post("auth", "approle", "login", role_id=role_id, secret_id=secret_id)
+        client.use(Secret(str(answer.body["auth"]["client_token"])))
+        self._client = client
+        return client
 
     def call(self, ask: Callable[[VaultClient], T]) -> T:
         """Ask with a token; once more with a fresh one when the vault forbids (tokens end on their own)."""
         with self._lock:
-            fresh = not self._logged_in
-            if fresh:
-                self.login()
+            before, client = self._client, self._client or self._login()
             try:
-                return ask(self._client)
+                return ask(client)
             except Refused:
-                if fresh:
+                if before is None:
                     raise
-                self.login()
-                return ask(self._client)
+                return ask(self._login())
 
 
 class OpenBaoAuthority:

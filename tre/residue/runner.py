@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ _MODULE: Final = "tre.residue"
 class ScannerProcess:
     """`tre.contracts.residue.ResidueScanner` for this host and its vault."""
 
-    def __init__(self, eyes: VaultEyes | None, account_uid: int) -> None:
+    def __init__(self, eyes: Callable[[], VaultEyes] | None, account_uid: int) -> None:
         self._eyes = eyes
         self._uid = account_uid
 
@@ -71,6 +72,6 @@ class ScannerProcess:
     def _vault(self) -> dict[str, str] | None:
         if self._eyes is None:
             return None
-        e = self._eyes
+        e = self._eyes()
         files: tuple[Path, ...] = (e.ca_file, e.role_id_file, e.secret_id_file)
         return {"address": e.address, "ca": str(files[0]), "role_id": str(files[1]), "secret_id": str(files[2])}
