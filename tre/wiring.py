@@ -24,6 +24,7 @@ from tre.credentials.server import LocalVault
 from tre.credentials.setup import Shares, VaultSetup
 from tre.credentials.source import MintingSource
 from tre.dossier.files import Dossier
+from tre.model.canonical import Json
 from tre.model.facts import CredentialIssued
 from tre.model.names import ID_BYTES, id_from
 from tre.model.probe import ProbeClass, ProbeTarget
@@ -44,6 +45,7 @@ from tre.store.effects import StoreEffects
 from tre.store.sql_store import SqlStore, open_store
 
 if TYPE_CHECKING:
+    from tre.client.in_process import InProcess
     from tre.drivers.sandbox.driver import SandboxDriver
 
 
@@ -138,8 +140,22 @@ class House:
         with self.store.begin() as uow:
             workspace = handle.ref.workspace
             uow.add(CredentialIssued(workspace, handle.slot, handle.epoch, lease.accessor, lease.ends_at, now))
-            detail = {"slot": handle.slot, "epoch": handle.epoch, "ends_at": lease.ends_at.isoformat()}
+            detail: dict[str, Json] = {"slot": handle.slot, "epoch": handle.epoch, "ends_at": lease.ends_at.isoformat()}
             uow.record(AuditEntry(RecordKind.CREDENTIAL_ISSUED, "controller", workspace, detail))
+
+    def new_id(self) -> str:
+        """A new id of ours."""
+        return new_id()
+
+    @property
+    def drivers(self) -> Mapping[str, Driver]:
+        """Every configured backend's driver, by the contract."""
+        return dict(self.sandboxes)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """Reads dataset folders."""
+        return Catalogue(self.clock)
 
     # -- backends and the controller ---------------------------------------------------------------------------------
 
@@ -173,7 +189,7 @@ class House:
             authority=self.authority,
             signer=self.authority,
             scanners=dict.fromkeys(drivers, self.scanner),
-            data=Catalogue(self.clock),
+            data=self.catalogue,
             decoys=self.decoys(),
             intervals=Intervals(i.sweep_s, i.retry_s, i.probe_retry_s, i.checkpoint_s),
             new_id=new_id,
@@ -203,6 +219,13 @@ class House:
     def controller(self) -> Controller:
         """The controller of this process."""
         return Controller(self.ports, self.leader)
+
+    @cached_property
+    def client(self) -> "InProcess":
+        """The in-process twin of our API's client."""
+        from tre.client.in_process import InProcess
+
+        return InProcess(self)
 
     # -- use cases ---------------------------------------------------------------------------------------------------
 

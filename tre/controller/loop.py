@@ -17,6 +17,7 @@ from tre.controller.ports import Again, Answer, Ports
 from tre.controller.sweeps import Sweeps
 from tre.controller.workspaces import WorkspaceReconciler
 from tre.model.facts import Workspace
+from tre.model.probe import ProbeResult
 
 log = logging.getLogger("tre.controller")
 HEALTH_S: Final = 60.0
@@ -70,6 +71,22 @@ class Controller:
         finally:
             self._leader.give_back()
         return answers
+
+    def probe_now(self, workspace: str) -> tuple[ProbeResult, ...]:
+        """Run the probes of the present rung, whether they are due or not; a breach is acted upon as always."""
+        self._leader.take()
+        try:
+            return self._reconciler.probe_now(workspace)
+        finally:
+            self._leader.give_back()
+
+    def end_session(self, workspace: str, session: str) -> None:
+        """End one session of a workspace."""
+        self._leader.take()
+        try:
+            self._reconciler.end_session(workspace, session)
+        finally:
+            self._leader.give_back()
 
     @staticmethod
     def _soon(answer: Answer | None) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tre.contracts.driver import Driver
-from tre.contracts.errors import ContractError
+from tre.contracts.errors import ContractError, Transient
 from tre.contracts.store import Direction, Intent
 from tre.controller.ports import Again, Answer, Done, Ports
 from tre.dossier.files import GrantedData, WorkspaceFile
@@ -99,12 +99,21 @@ class Prover:
         wait = self._too_soon(due, runs, now)
         if wait:
             return Proved(runs, wait)
-        results = self._run(driver, file, self._plan(file, due))
-        if isinstance(results, StepPending):
-            return Proved(runs, Again(results.retry_after_s, f"probing: {results.reason}"))
-        run = ProbeRun(due, basis(full.wall.isolation, full.mounts), results, self._ports.clock.now())
-        self._note(file, run)
+        try:
+            run = self.run(driver, file, due, basis(full.wall.isolation, full.mounts))
+        except Transient as error:
+            retry_s = error.retry_after_s or self._ports.intervals.probe_retry_s
+            return Proved(runs, Again(retry_s, f"probing: {error.reason}"))
         return Proved(self._keep(runs, run), Again(0.0, "probed"))
+
+    def run(self, driver: Driver, file: WorkspaceFile, rung: Access, proves: str = "") -> ProbeRun:
+        """Run one plan, record it, and act on what got through. Transient when it did not finish."""
+        results = self._run(driver, file, self._plan(file, rung))
+        if isinstance(results, StepPending):
+            raise Transient(results.reason, results.retry_after_s)
+        run = ProbeRun(rung, proves, results, self._ports.clock.now())
+        self._note(file, run)
+        return run
 
     def _due(
         self,

@@ -21,6 +21,7 @@ from tre.dossier.files import WorkspaceFile
 from tre.model.condition import Condition, ConditionType, Reason, Truth
 from tre.model.facts import ProbeRun, WorkspaceStatus
 from tre.model.observed import Known, ObservedWorkspace
+from tre.model.probe import ProbeResult
 from tre.model.record import AuditEntry, RecordKind
 from tre.model.step import Done as StepDone
 from tre.model.step import Failed, Outcome, Step
@@ -87,6 +88,30 @@ class WorkspaceReconciler:
         for one in passes:
             self._finish(driver, one)
         return {p.ref.workspace: p.answer for p in passes}
+
+    def probe_now(self, workspace: str) -> tuple[ProbeResult, ...]:
+        """Run the probes of the rung the workspace stands on."""
+        with self._ports.store.read() as reader:
+            file = self._ports.dossier.workspace(reader, workspace)
+            status = reader.status(workspace)
+        if file is None or status is None:
+            raise Refused("the workspace was not looked at yet")
+        driver = self._ports.drivers[file.workspace.ref.backend]
+        run = self._prover.run(driver, file, Access.MOUNTED if status.access is Access.OPEN else status.access)
+        return run.results
+
+    def end_session(self, workspace: str, session: str) -> None:
+        """End one session. Refused when the far side does not."""
+        with self._ports.store.read() as reader:
+            file = self._ports.dossier.workspace(reader, workspace)
+        if file is None:
+            raise Refused(f"no workspace {workspace}")
+        step = Step(file.workspace.ref, Verb.REMOVE, Part.SESSIONS, (session,))
+        driver = self._ports.drivers[file.workspace.ref.backend]
+        intent = Intent(step.ref, "remove sessions", Direction.DOWN, session)
+        outcome = self._ports.effects.carry_out([intent], lambda _: None, lambda f: driver.perform([step], f))[0]
+        if not isinstance(outcome, StepDone):
+            raise Transient(f"session {session}: {outcome.reason}")
 
     # -- load and observe ------------------------------------------------------------------------------------------
 

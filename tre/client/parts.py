@@ -1,0 +1,66 @@
+"""What the in-process twin is built from. Wiring's house fulfils it."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from tre.catalogue.catalogue import Catalogue
+from tre.contracts.clock import Clock
+from tre.contracts.driver import Driver
+from tre.controller.loop import Controller
+from tre.controller.ports import Ports
+from tre.credentials.openbao import OpenBaoAuthority
+from tre.credentials.server import LocalVault
+from tre.credentials.setup import VaultSetup
+from tre.operations.approvals import Approvals
+from tre.operations.datasets import Datasets
+from tre.operations.desk import Desk
+from tre.operations.intake import Intake
+from tre.operations.orders import Orders
+from tre.operations.sessions import Sessions
+from tre.operations.trust import Trust
+from tre.policy.bundle import Bundle
+from tre.settings import Settings
+from tre.store.sql_store import SqlStore
+
+
+class Parts(Protocol):  # ruff: noqa: D102  # each name is its promise
+    """Every live object of an installation, each built when first asked for."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def bundle(self) -> Bundle: ...
+    @property
+    def store(self) -> SqlStore: ...
+    @property
+    def desk(self) -> Desk: ...
+    @property
+    def vault(self) -> LocalVault: ...
+    @property
+    def vault_setup(self) -> VaultSetup: ...
+    @property
+    def authority(self) -> OpenBaoAuthority: ...
+    @property
+    def drivers(self) -> Mapping[str, Driver]: ...
+    @property
+    def ports(self) -> Ports: ...
+    @property
+    def controller(self) -> Controller: ...
+    @property
+    def catalogue(self) -> Catalogue: ...
+    @property
+    def intake(self) -> Intake: ...
+    @property
+    def trust(self) -> Trust: ...
+    @property
+    def approvals(self) -> Approvals: ...
+    @property
+    def orders(self) -> Orders: ...
+    @property
+    def datasets(self) -> Datasets: ...
+    @property
+    def sessions(self) -> Sessions: ...
+    def new_id(self) -> str: ...
+    def open_store(self) -> SqlStore: ...
