@@ -296,7 +296,7 @@ class InProcess:
             if "another controller leads" not in error.reason:
                 raise
 
-    def list(self) -> list[View]:
+    def workspaces(self) -> list[View]:
         """Every workspace."""
         with self._p.store.read() as reader:
             ids = [w.ref.workspace for w in self._p.desk.dossier.workspaces(reader)]
@@ -469,7 +469,7 @@ class InProcess:
     def controller_once(self, limit_s: float) -> list[View]:
         """Run passes over everything until it rests."""
         self._p.controller.settle(None, limit_s)
-        return self.list()
+        return self.workspaces()
 
     # -- proof -------------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from tre.settings import Settings
 from tre.store.sql_store import SqlStore
 
 
-class Parts(Protocol):  # ruff: noqa: D102  # each name is its promise
+class Parts(Protocol):
     """Every live object of an installation, each built when first asked for."""
 
     @property

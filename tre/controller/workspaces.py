@@ -24,7 +24,7 @@ from tre.model.observed import Known, ObservedWorkspace
 from tre.model.probe import ProbeResult
 from tre.model.record import AuditEntry, RecordKind
 from tre.model.step import Done as StepDone
-from tre.model.step import Failed, Outcome, Step
+from tre.model.step import Failed, Outcome, Part, Step, Verb
 from tre.model.step import Pending as StepPending
 from tre.model.workspace import Access, DesiredWorkspace, WorkspaceRef
 from tre.planning.conditions import LockFacts, Scene, conditions
