@@ -1,4 +1,4 @@
-"""Rendering: JSON untouched; tables where there is a terminal, plain lines where not; nothing from a permit unescaped."""
+"""Rendering: JSON untouched; tables on a terminal, plain lines elsewhere; nothing from a permit unescaped."""
 
 import json
 import sys

@@ -1,7 +1,7 @@
 """`tre init` and `tre doctor`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,7 +9,9 @@ from tre.cli.connect import Json, client, read
 from tre.cli.exits import Exit
 from tre.cli.output import fields, stop, table, tell
 
-Keys = list[Path]
+if TYPE_CHECKING:
+    from tre.model.facts import TrustPurpose
+    from tre.operations.trust import NewTrust
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +39,7 @@ def init(
     fields(client().init(trusted, tell), as_json_too=json)
 
 
-def _new(purpose, text):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202  # typed by its one caller's import
+def _new(purpose: "TrustPurpose", text: str) -> "NewTrust":
     from tre.operations.trust import NewTrust
 
     file, _, rest = text.partition("=")

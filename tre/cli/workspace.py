@@ -30,7 +30,10 @@ def provision(
     wait: Annotated[bool, typer.Option(help="Wait until it is ready, or say why not.")] = True,
     json: Json = False,
 ) -> None:
-    """Receive a permit and make its workspace. Example: tre provision permit.jws --backend local"""
+    """Receive a permit and make its workspace.
+
+    Example: tre provision permit.jws --backend local
+    """
     c = client()
     if dry_run:
         fields(c.provision_plan(read(file), backend), as_json_too=json)

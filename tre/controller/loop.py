@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from tre.contracts.driver import CheckDepth, Health
@@ -123,7 +124,7 @@ class Controller:
                     self._memory.busy.update(free)
                 if free:
                     future = lane.submit(self._attempt, backend, free)
-                    future.add_done_callback(lambda f, ids=tuple(free): self._release(ids, f))
+                    future.add_done_callback(partial(self._release, tuple(free)))
 
     def _release(self, ids: Iterable[str], future: "Future[Mapping[str, Answer]]") -> None:
         with self._lock:

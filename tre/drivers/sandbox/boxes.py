@@ -151,9 +151,11 @@ class Boxes:
         """The member's home and the workspace's common areas, and the member's credentials where delivered."""
         storage = folder.path / "storage"
         binds = [Bind(str(storage / f"home-{slot}"), HOME, writable=True)]
-        for kind in (AreaKind.SHARED, AreaKind.IMPORT, AreaKind.EXPORT):
-            if (storage / kind).is_dir():
-                binds.append(Bind(str(storage / kind), f"/{kind}", writable=kind is not AreaKind.IMPORT))
+        binds += [
+            Bind(str(storage / kind), f"/{kind}", writable=kind is not AreaKind.IMPORT)
+            for kind in (AreaKind.SHARED, AreaKind.IMPORT, AreaKind.EXPORT)
+            if (storage / kind).is_dir()
+        ]
         if (folder.credentials / str(slot)).is_dir():
             binds.append(Bind(str(folder.credentials / str(slot)), CREDENTIALS))
         return tuple(binds)

@@ -33,7 +33,20 @@ from tre.drivers.sandbox import probing
 from tre.drivers.sandbox.boxes import Boxes, Launch
 from tre.drivers.sandbox.cgroups import Cgroups
 from tre.drivers.sandbox.config import SandboxConfig
-from tre.drivers.sandbox.folder import HELD, LIMITS, MOUNTS, PEOPLE, REF, WALL, Folder, remove_tree, write
+from tre.drivers.sandbox.folder import (
+    CREDENTIALS,
+    HELD,
+    LIMITS,
+    MOUNTS,
+    NAMES,
+    PEOPLE,
+    REF,
+    SLOTS,
+    WALL,
+    Folder,
+    remove_tree,
+    write,
+)
 from tre.drivers.sandbox.seccomp import filter_bytes
 from tre.model.facts import FootprintItem, FootprintKind
 from tre.model.observed import Admission, Known, LiveSession, ObservedWorkspace, Unknown
@@ -297,8 +310,7 @@ class SandboxDriver:
         return Done()
 
     def _ensure_credentials(self, folder: Folder, step: Step) -> Outcome:
-        for value in step.value or ():
-            held = HELD.validate_python(value)
+        for held in CREDENTIALS.validate_python(step.value):
             secret = self._secrets.fetch(folder.ref, held)
             uid = self._boxes.uid_of(held.slot)
             path = folder.credentials / str(held.slot)
@@ -332,27 +344,27 @@ class SandboxDriver:
         if step.value is None:
             folder.forget("people")
             return Done(("people",))
-        gone = set(step.value)
+        gone = frozenset(SLOTS.validate_python(step.value))
         people: tuple[Admission, ...] = folder.read("people", PEOPLE) or ()
         folder.keep("people", PEOPLE, tuple(a for a in people if a.slot not in gone))
-        return Done(tuple(f"people {slot}" for slot in sorted(gone)))  # type: ignore[type-var]  # slots are integers
+        return Done(tuple(f"people {slot}" for slot in sorted(gone)))
 
     def _remove_sessions(self, folder: Folder, step: Step) -> Outcome:
         if not folder.marked():
             return Done()
         files = folder.session_files()
-        wanted = None if step.value is None else set(step.value)
+        wanted = None if step.value is None else frozenset(NAMES.validate_python(step.value))
         ended = [a for a in files if wanted is None or a["session"] in wanted]
         for about in ended:
             self._boxes.end(folder, about)
-        strays = wanted is None or any(str(w).startswith("stray-") for w in wanted)
+        strays = wanted is None or any(w.startswith("stray-") for w in wanted)
         if strays:
             slots = frozenset(h.slot for h in folder.held()) | {a["slot"] for a in files}
             self._boxes.end_strays(folder, slots)
         return Done(tuple(f"session {a['session']}" for a in ended))
 
     def _remove_credentials(self, folder: Folder, step: Step) -> Outcome:
-        slots = None if step.value is None else {str(s) for s in step.value}
+        slots = None if step.value is None else {str(s) for s in SLOTS.validate_python(step.value)}
         if not folder.credentials.is_dir():
             return Done()
         gone = [p for p in sorted(folder.credentials.iterdir()) if slots is None or p.name in slots]
@@ -369,13 +381,13 @@ class SandboxDriver:
         if not folder.marked():
             return Done()
         mounts: tuple[Mount, ...] = folder.read("mounts", MOUNTS) or ()
-        names = {m.name for m in mounts} if step.value is None else set(step.value)
+        names = {m.name for m in mounts} if step.value is None else set(NAMES.validate_python(step.value))
         left = tuple(m for m in mounts if m.name not in names)
         if left:
             folder.keep("mounts", MOUNTS, left)
         else:
             folder.forget("mounts")
-        return Done(tuple(f"mount {n}" for n in sorted(str(n) for n in names)))
+        return Done(tuple(f"mount {n}" for n in sorted(names)))
 
     def _remove_limits(self, folder: Folder, _step: Step) -> Outcome:
         removed = self._cgroups.remove(folder.ref.far_name)

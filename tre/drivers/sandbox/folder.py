@@ -27,6 +27,9 @@ LIMITS: Final = TypeAdapter(Limits)
 MOUNTS: Final = TypeAdapter(tuple[Mount, ...])
 PEOPLE: Final = TypeAdapter(tuple[Admission, ...])
 HELD: Final = TypeAdapter(HeldCredential)
+CREDENTIALS: Final = TypeAdapter(tuple[HeldCredential, ...])
+SLOTS: Final = TypeAdapter(tuple[int, ...])
+NAMES: Final = TypeAdapter(tuple[str, ...])
 REF: Final = TypeAdapter(WorkspaceRef)
 MARKER: Final = "marker.json"
 

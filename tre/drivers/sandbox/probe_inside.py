@@ -12,7 +12,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 TIMEOUT_S = 0.7
 _REFUSALS = {
@@ -67,9 +69,11 @@ def unix(name: str) -> object:
 
 def readable(path: str) -> object:
     """Open or list a path that must not be here."""
-    if os.path.isdir(path):
-        return f"{len(os.listdir(path))} entries" if os.listdir(path) else False
-    with Path(path).open("rb") as file:
+    where = Path(path)
+    if where.is_dir():
+        count = sum(1 for _ in where.iterdir())
+        return f"{count} entries" if count else False
+    with where.open("rb") as file:
         file.read(1)
     return "opened"
 
@@ -114,16 +118,16 @@ def _dataset(name: str) -> Iterator[Attempt]:
     file, folder = _files(f"/data/{name}")
     remount = 0x20 | 0x1000
     yield "dataset-write", f"create in {name}", lambda: _write(f"{folder}/.probe", os.O_CREAT | os.O_WRONLY)
-    yield "dataset-write", f"make a folder in {name}", lambda: os.mkdir(f"{folder}/.probe-dir") or True
-    yield "dataset-write", f"chmod {name}", lambda: os.chmod(folder, 0o777) or True
+    yield "dataset-write", f"make a folder in {name}", partial(_effect, Path(folder, ".probe-dir").mkdir)
+    yield "dataset-write", f"chmod {name}", partial(_effect, partial(Path(folder).chmod, 0o700))
     yield "dataset-write", f"remount {name}", lambda: _mount("none", folder, remount)
     yield "dataset-write", f"temporary file in {name}", lambda: _temporary_link(folder)
     if file is None:
         return
     yield "dataset-write", f"append to a file of {name}", lambda: _write(file, os.O_WRONLY | os.O_APPEND)
-    yield "dataset-write", f"truncate a file of {name}", lambda: os.truncate(file, 0) or True
-    yield "dataset-write", f"rename a file of {name}", lambda: os.rename(file, f"{file}.probe") or True
-    yield "dataset-write", f"remove a file of {name}", lambda: os.unlink(file) or True
+    yield "dataset-write", f"truncate a file of {name}", partial(_effect, partial(os.truncate, file, 0))
+    yield "dataset-write", f"rename a file of {name}", partial(_effect, partial(Path(file).rename, f"{file}.probe"))
+    yield "dataset-write", f"remove a file of {name}", partial(_effect, Path(file).unlink)
     yield "dataset-write", f"link a file of {name}", lambda: _link_out(file, folder)
     yield "dataset-write", f"link a file of {name} home", lambda: _link_out(file, "/home/member")
     through = f"/proc/1/root{file}"
@@ -170,7 +174,7 @@ def _keyring() -> object:
 
 
 def _privilege() -> Iterator[Attempt]:
-    yield "privilege", "become root", lambda: os.setuid(0) or True
+    yield "privilege", "become root", partial(_effect, partial(os.setuid, 0))
     yield "privilege", "sudo", lambda: _privileged(["sudo", "-n", "true"])
     yield "privilege", "su", lambda: _privileged(["su", "-c", "true"])
     yield "privilege", "mount a tmpfs", lambda: _mount("tmpfs", "/tmp", 0)  # noqa: S108  # the box's own
@@ -178,7 +182,7 @@ def _privilege() -> Iterator[Attempt]:
     yield "privilege", "a mount namespace", lambda: _unshare(0x00020000)
     yield "privilege", "a network namespace", lambda: _unshare(0x40000000)
     yield "privilege", "the kernel keyring", _keyring
-    yield "privilege", "trace pid 1", lambda: _ptrace()
+    yield "privilege", "trace pid 1", _ptrace
     yield "privilege", "write to /usr", lambda: _write("/usr/.probe", os.O_CREAT | os.O_WRONLY)
     yield "privilege", "write to /proc/sys", lambda: _write("/proc/sys/kernel/core_pattern", os.O_WRONLY)
 
@@ -193,14 +197,14 @@ def _ptrace() -> object:
 
 def _host_process(pid: int, token: str) -> object:
     """A known process of the host must not be seen, by number or by its command line."""
-    for name in os.listdir("/proc"):
-        if name.isdigit():
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
             try:
-                line = Path(f"/proc/{name}/cmdline").read_bytes()
+                line = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
             if token.encode() in line:
-                return f"seen as {name}"
+                return f"seen as {entry.name}"
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -209,36 +213,50 @@ def _host_process(pid: int, token: str) -> object:
     return False
 
 
-def attempts(plan: dict) -> Iterator[Attempt]:
+def attempts(plan: dict[str, Any]) -> Iterator[Attempt]:
     """Everything the plan asks for."""
     classes = set(plan["classes"])
     for klass, address, port in plan["targets"]:
-        if klass in ("network", "metadata"):
-            yield klass, f"tcp {address}:{port}", lambda a=address, p=port: tcp(a, p)
-        elif klass == "dns":
-            query = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x03org\x00\x00\x01\x00\x01"
-            yield klass, f"dns {address}:{port}", lambda a=address, p=port, q=query: udp(a, p, q)
-        elif klass == "unix-socket":
-            yield klass, f"socket {address.replace(chr(0), '@')}", lambda a=address: unix(a)
+        yield _targeted(klass, address, port)
     if "host-process" in classes:
-        yield "host-process", "a process of the host", lambda: _host_process(plan["host_pid"], plan["host_token"])
-        yield "host-process", "signal every process", lambda: _signal_all()
+        yield "host-process", "a process of the host", partial(_host_process, plan["host_pid"], plan["host_token"])
+        yield "host-process", "signal every process", _signal_all
     if "privilege" in classes:
         yield from _privilege()
     for klass, path in plan["foreign_paths"]:
-        yield klass, f"open {klass} by its host path", lambda p=path: readable(p)
-        yield klass, f"open {klass} through /proc/1/root", lambda p=path: readable(f"/proc/1/root{p}")
+        yield klass, f"open {klass} by its host path", partial(readable, path)
+        yield klass, f"open {klass} through /proc/1/root", partial(readable, f"/proc/1/root{path}")
     if "dataset-write" in classes:
         for name in plan["granted"]:
             yield from _dataset(name)
     if "foreign-dataset" in classes:
-        granted = set(plan["granted"])
-        yield "foreign-dataset", "names under /data", lambda: sorted(set(os.listdir("/data")) - granted) or False
+        yield "foreign-dataset", "names under /data", partial(_strangers, set(plan["granted"]))
+
+
+def _targeted(klass: str, address: str, port: int) -> Attempt:
+    if klass == "unix-socket":
+        return klass, f"socket {address.replace(chr(0), '@')}", partial(unix, address)
+    if klass == "dns":
+        query = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x03org\x00\x00\x01\x00\x01"
+        return klass, f"dns {address}:{port}", partial(udp, address, port, query)
+    return klass, f"tcp {address}:{port}", partial(tcp, address, port)
+
+
+def _strangers(granted: set[str]) -> object:
+    """Names under /data that were not granted."""
+    return sorted({p.name for p in Path("/data").iterdir()} - granted) or False
+
+
+def _effect(call: Callable[[], object]) -> object:
+    """A call that answers without an error had its effect."""
+    call()
+    return "done"
 
 
 def _signal_all() -> object:
     """The canary may signal its own processes only: its pid namespace holds few."""
-    others = [n for n in os.listdir("/proc") if n.isdigit() and int(n) not in (1, os.getpid(), os.getppid())]
+    names = [p.name for p in Path("/proc").iterdir() if p.name.isdigit()]
+    others = [n for n in names if int(n) not in (1, os.getpid(), os.getppid())]
     return f"{len(others)} other processes" if len(others) > 8 else False  # noqa: PLR2004  # a handful are our own children
 
 

@@ -58,7 +58,7 @@ def listening(folder: Path) -> Iterator[Listening]:
     """Open a TCP and a UDP listener on loopback, a path socket and an abstract socket; close them at the end."""
     path = str(folder / f"probe-{secrets.token_hex(4)}.sock")
     abstract = f"\0tre-probe-{secrets.token_hex(8)}"
-    servers: list[socketserver.BaseServer] = [
+    servers: list[_Tcp | _Udp | _Unix] = [
         _Tcp(("127.0.0.1", 0), _Answer),
         _Udp(("127.0.0.1", 0), _Echo),
         _Unix(path, _Answer),
@@ -67,7 +67,7 @@ def listening(folder: Path) -> Iterator[Listening]:
     threads = [threading.Thread(target=s.serve_forever, args=(0.02,), daemon=True) for s in servers]
     for thread in threads:
         thread.start()
-    tcp_port, udp_port = servers[0].server_address[1], servers[1].server_address[1]
+    tcp_port, udp_port = (s.socket.getsockname()[1] for s in (servers[0], servers[1]))
     targets = (
         ProbeTarget(ProbeClass.NETWORK, "127.0.0.1", int(tcp_port)),
         ProbeTarget(ProbeClass.DNS, "127.0.0.1", int(udp_port)),
@@ -81,11 +81,11 @@ def listening(folder: Path) -> Iterator[Listening]:
             server.shutdown()
             server.server_close()
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+            Path(path).unlink()
 
 
 def answers_outside(target: ProbeTarget, allowed: frozenset[str]) -> bool:
-    """The positive control: whether the target answers us, outside. Only loopback and configured addresses are tried."""
+    """The positive control: whether the target answers us, outside. Only loopback and configured ones are tried."""
     if target.probe_class is ProbeClass.UNIX_SOCKET:
         return probe_inside.judge(lambda: probe_inside.unix(target.address))[0] == "succeeded"
     if target.address != "127.0.0.1" and target.address not in allowed:
@@ -97,7 +97,8 @@ def answers_outside(target: ProbeTarget, allowed: frozenset[str]) -> bool:
 
 def exists_outside(path: str) -> bool:
     """The positive control of a decoy: there is something to find."""
-    return os.path.exists(path) and (not os.path.isdir(path) or bool(os.listdir(path)))
+    where = Path(path)
+    return where.exists() and (not where.is_dir() or any(where.iterdir()))
 
 
 def interpreter_binds() -> tuple[tuple[Bind, ...], str]:
