@@ -18,11 +18,17 @@ setup: .venv/ready ## the virtual environment, from files locked by hash
 
 check: setup ## format, lint, types, import rules, unit tests and memory conformance: under a minute
 	@.venv/bin/ruff format --check -q . && .venv/bin/ruff check -q . && .venv/bin/mypy && .venv/bin/lint-imports --no-cache
-	@$(PY) -m pytest -q tests/unit tests/conformance/test_memory_driver.py tests/conformance/test_memory_authority.py
+	@$(PY) -m pytest -q -n 2 tests/unit tests/conformance/test_memory_driver.py tests/conformance/test_memory_authority.py
 
 test: setup ## all tests, against real servers
 	@$(PY) tests/rig/prepare.py
 	@$(PY) -m pytest -q
+
+demo: setup ## the main job on real data, told on the terminal: under a minute
+	@$(PY) deploy/demo/demo.py
+
+test-long: setup ## exhaustive crash points
+	@TRE_LONG=1 $(PY) -m pytest -q tests/crash
 
 conform: setup ## the driver conformance suite: make conform DRIVER=memory|sandbox
 	@$(PY) -m pytest -q tests/conformance/test_$(DRIVER)_driver.py

@@ -41,7 +41,7 @@ from tre.policy.intake import Installation
 from tre.residue.runner import ScannerProcess
 from tre.residue.vault import VaultEyes
 from tre.settings import BackendSettings, Settings
-from tre.store.effects import StoreEffects
+from tre.store.effects import StoreEffects, close_open_intents
 from tre.store.sql_store import SqlStore, open_store
 
 if TYPE_CHECKING:
@@ -193,6 +193,7 @@ class House:
             decoys=self.decoys(),
             intervals=Intervals(i.sweep_s, i.retry_s, i.probe_retry_s, i.checkpoint_s),
             new_id=new_id,
+            close_open_intents=lambda holder: close_open_intents(self.store, holder),
         )
 
     @cached_property

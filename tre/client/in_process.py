@@ -1,6 +1,7 @@
 """The in-process twin: runs the use cases here, and the controller's passes when a command needs them."""
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from tre.contracts.driver import CheckDepth, Command, Ended, Health, Stream, Ter
 from tre.contracts.errors import ContractError, Refused
 from tre.dossier.files import WorkspaceFile
 from tre.model.canonical import Json, canonical_bytes, digest_of, sha256_hex
-from tre.model.facts import BundleActivated, TrustPurpose
+from tre.model.facts import BundleActivated, Purged, TrustPurpose
 from tre.model.instants import format_instant
 from tre.model.order import Scope
 from tre.model.record import AuditEntry, RecordKind
@@ -29,6 +30,7 @@ from tre.policy import jws
 from tre.policy.bundle import default_directory
 
 SETTLE_S = 60.0
+_POLL_S = 0.1
 Tell = Callable[[str], None]
 
 
@@ -149,6 +151,7 @@ class InProcess:
 
     def policy_activate(self) -> None:
         """Ask two approvers to put the bundle on disk in force. Always raises."""
+        self._p.bundle.compile()
         self._p.orders.activate_policy(self._p.bundle.digest)
 
     # -- datasets ----------------------------------------------------------------------------------------------------
@@ -295,6 +298,26 @@ class InProcess:
         except Refused as error:
             if "another controller leads" not in error.reason:
                 raise
+            self._wait_for_leader(workspaces, limit_s)
+
+    def _wait_for_leader(self, workspaces: Sequence[str] | None, limit_s: float) -> None:
+        """Poke whoever leads, and wait until each workspace was looked at since and rests."""
+        begun = self._p.clock.now()
+        until = self._p.clock.monotonic() + limit_s
+        with self._p.store.read() as reader:
+            waiting = {w for w in workspaces or () if reader.fact(Purged, w) is None}
+        for workspace in waiting:
+            self._p.store.poke(workspace)
+        while waiting and self._p.clock.monotonic() < until:
+            time.sleep(_POLL_S)
+            with self._p.store.read() as reader:
+                seen = reader.statuses()
+            rested = {
+                w
+                for w in waiting
+                if (s := seen.get(w)) and s.observed_at > begun and (s.next_look_at - s.observed_at).total_seconds() > 1
+            }
+            waiting -= rested
 
     def workspaces(self) -> list[View]:
         """Every workspace."""
@@ -328,7 +351,7 @@ class InProcess:
     def open_session(self, name: str, person: str | None, mode: Terminal | Command | Stream) -> Opened:
         """Begin a session; stale proofs are renewed by a pass first."""
         file, fresh = self._p.sessions.ready(name)
-        if not fresh:
+        if not fresh and file.standing(self._p.clock.now()).active:
             self._settle([file.workspace.ref.workspace])
         return self._p.sessions.open(name, person, mode)
 

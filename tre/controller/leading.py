@@ -7,6 +7,7 @@ from typing import Final
 from tre.contracts.clock import Clock
 from tre.contracts.errors import Refused
 from tre.contracts.store import FenceToken, Store
+from tre.controller.ports import Ports
 
 LEASE_S: Final = 8.0
 """A dead leader is followed within ten seconds."""
@@ -37,6 +38,12 @@ class Leader:
         """Take or renew; Refused while another controller leads."""
         if not self.try_take():
             raise Refused("another controller leads")
+
+    def follow(self, ports: Ports) -> None:
+        """A new leader's first act: intents that the one before left open are closed as unknown."""
+        if self.fresh:
+            ports.close_open_intents(self._holder)
+            self.fresh = False
 
     def give_back(self) -> None:
         """Let another lead at once."""

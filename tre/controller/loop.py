@@ -58,6 +58,7 @@ class Controller:
         self._leader.take()
         answers: dict[str, Answer] = {}
         try:
+            self._leader.follow(self._ports)
             self._sweeps.begin()
             until = self._ports.clock.monotonic() + limit_s
             left = self._known() if workspaces is None else tuple(workspaces)
@@ -75,19 +76,11 @@ class Controller:
 
     def probe_now(self, workspace: str) -> tuple[ProbeResult, ...]:
         """Run the probes of the present rung, whether they are due or not; a breach is acted upon as always."""
-        self._leader.take()
-        try:
-            return self._reconciler.probe_now(workspace)
-        finally:
-            self._leader.give_back()
+        return self._reconciler.probe_now(workspace)
 
     def end_session(self, workspace: str, session: str) -> None:
         """End one session of a workspace."""
-        self._leader.take()
-        try:
-            self._reconciler.end_session(workspace, session)
-        finally:
-            self._leader.give_back()
+        self._reconciler.end_session(workspace, session)
 
     @staticmethod
     def _soon(answer: Answer | None) -> bool:
@@ -105,6 +98,7 @@ class Controller:
             while not stop.is_set():
                 try:
                     if self._leader.try_take():
+                        self._leader.follow(self._ports)
                         self._turn(locks, work)
                 except (StoreUnavailable, ContractError) as error:
                     log.warning("the tick failed", extra={"why": str(error)})

@@ -60,6 +60,8 @@ class Ports:
     decoys: Decoys
     intervals: Intervals
     new_id: Callable[[], str]
+    close_open_intents: Callable[[str], int]
+    """Close, for the named new leader, every intent that has no outcome."""
 
 
 @dataclass(frozen=True, slots=True)

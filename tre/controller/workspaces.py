@@ -28,7 +28,7 @@ from tre.model.step import Failed, Outcome, Part, Step, Verb
 from tre.model.step import Pending as StepPending
 from tre.model.workspace import Access, DesiredWorkspace, WorkspaceRef
 from tre.planning.conditions import LockFacts, Scene, conditions
-from tre.planning.lifecycle import OperationalState, Standing
+from tre.planning.lifecycle import OperationalState, Standing, with_purge
 from tre.planning.rungs import Ceiling, Proofs, next_rung, proofs
 
 
@@ -287,7 +287,7 @@ class WorkspaceReconciler:
         elif one.observed.gone:
             one.answer = self._purger.certify(driver, one.file)
             if isinstance(one.answer, Done):
-                return
+                one.standing = with_purge(one.standing, purge_at=None, purged=True, now=one.now)
         facts = LockFacts(lock.pending, self._prover.knocks(one.runs, one.rung))
         self._note_lock(one, facts)
         self._write(one, facts)

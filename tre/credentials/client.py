@@ -8,10 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import hvac
-import requests
-from hvac import exceptions as far
-
 from tre.contracts.errors import Permanent, Refused, Transient
 from tre.model.names import InvalidName
 from tre.model.secret import Secret
@@ -51,6 +47,9 @@ class VaultClient:
         if not address.startswith("https://"):
             raise Permanent("the vault's address must begin with https://")
         self._address, self._ca_file = address, ca_file
+        import hvac
+        import requests
+
         session = requests.Session()
         session.trust_env = False
         session.verify = str(ca_file)
@@ -92,6 +91,9 @@ class VaultClient:
         return self._call("delete", path(*parts))
 
     def _call(self, method: str, url: str, body: dict[str, Any] | None = None) -> Answer:
+        import requests
+        from hvac import exceptions as far
+
         more: dict[str, Any] = {"json": body} if body is not None else {}
         try:
             response = self._client.adapter.request(method, url, raise_exception=True, **more)

@@ -3,11 +3,11 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import cel
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tre.model.canonical import digest_of, sha256_hex
@@ -164,10 +164,18 @@ class Profile:
         )
 
 
-@dataclass(frozen=True, slots=True)
 class _Compiled:
-    rule: _Rule
-    program: Any
+    """A rule, compiled when it is first asked: most commands ask none."""
+
+    def __init__(self, rule: _Rule) -> None:
+        self.rule = rule
+
+    @cached_property
+    def program(self) -> Any:
+        """The compiled expression. ValueError when it is none."""
+        import cel
+
+        return cel.compile(self.rule.when)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +190,14 @@ class Bundle:
     def rule_ids(self) -> tuple[str, ...]:
         """Ids of the rules, in order."""
         return tuple(c.rule.id for c in self.rules)
+
+    def compile(self) -> None:
+        """Compile every rule. BundleInvalid names the first that does not: before a bundle is put in force."""
+        for compiled in self.rules:
+            try:
+                _ = compiled.program
+            except ValueError as error:
+                raise BundleInvalid(f"{compiled.rule.id} does not compile: {error}") from error
 
     def decide(self, facts: Mapping[str, Any], pending: tuple[Finding, ...] = ()) -> Decision:
         """Evaluate every rule over `facts`. Allowed only if each is exactly true; a rule that fails denies."""
@@ -207,7 +223,10 @@ def default_directory() -> Path:
 
 
 def load_bundle(directory: Path) -> Bundle:
-    """Read a bundle. BundleInvalid when a file is missing, unknown, malformed or does not compile."""
+    """Read a bundle. BundleInvalid when a file is missing, unknown, or malformed.
+
+    Rules compile when they are first asked.
+    """
     files = sorted(p for p in directory.rglob("*") if p.is_file())
     names = {str(p.relative_to(directory)): sha256_hex(p.read_bytes()) for p in files}
     try:
@@ -217,7 +236,7 @@ def load_bundle(directory: Path) -> Bundle:
             for p in files
             if p.parent.name == "profiles" and p.suffix == ".toml"
         }
-        compiled = tuple(_Compiled(r, cel.compile(r.when)) for r in rules.rule)
+        compiled = tuple(_Compiled(r) for r in rules.rule)
     except (OSError, ValueError, ValidationError) as error:
         raise BundleInvalid(f"the policy bundle in {directory} is not valid: {error}") from error
     if len({c.rule.id for c in compiled}) != len(compiled) or not profiles:

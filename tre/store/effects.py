@@ -24,9 +24,7 @@ class StoreEffects:
         effect: Callable[[int], Sequence[Outcome]],
     ) -> tuple[Outcome, ...]:
         """See `tre.contracts.store.Effects`."""
-        token = self._fence()
-        if token is None or not self._store.holds_lease(token):
-            raise Refused("another controller leads")
+        token = self._leadership(intents)
         recovery = self._store.in_recovery()
         if recovery and any(i.direction in (Direction.UP, Direction.DESTROY) for i in intents):
             raise Refused(f"the store is in recovery: {recovery}")
@@ -43,6 +41,15 @@ class StoreEffects:
         self._conclude(intents, opened, outcomes)
         self._store.crash_point("after-record")
         return outcomes
+
+    def _leadership(self, intents: Sequence[Intent]) -> FenceToken:
+        """Whoever leads may do anything. Looking, and taking away, needs no leadership: it is safe twice."""
+        token = self._fence()
+        if token is not None and self._store.holds_lease(token):
+            return token
+        if any(i.direction in (Direction.UP, Direction.DESTROY) for i in intents):
+            raise Refused("another controller leads")
+        return FenceToken(self._store.current_fence(), "operator", 0.0)
 
     def _intend(self, intents: Sequence[Intent], guard: Callable[[Reader], None], token: FenceToken) -> list[int]:
         with self._store.begin() as unit:

@@ -6,11 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from tre.contracts.store import StoreUnavailable
@@ -47,22 +43,33 @@ def transaction(engine: Engine, *, write: bool) -> Iterator[Connection]:
         raise StoreUnavailable(f"the store did not answer: {error.orig}") from error
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    return config
-
-
 def migrate(engine: Engine) -> None:
     """Bring the schema to this version of the code. A schema newer than the code is refused."""
-    config = _config()
-    scripts = ScriptDirectory.from_config(config)
+    folder = Path(__file__).parent / "migrations"
+    known = sorted(f.name.partition("_")[0] for f in (folder / "versions").glob("[0-9]*.py"))
+    with transaction(engine, write=False) as connection:
+        current = _revision(connection)
+    if current == known[-1]:
+        return  # the usual case: Alembic need not even be imported
+    if current is not None and current not in known:
+        raise StoreUnavailable(f"the store has schema {current}, which is newer than this version of tre")
+    _upgrade(engine, folder)
+
+
+def _revision(connection: Connection) -> str | None:
+    """What Alembic wrote into the database; None in a new one."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return str(found) if found is not None else None
+
+
+def _upgrade(engine: Engine, folder: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(folder))
     with transaction(engine, write=True) as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-        if current == scripts.get_current_head():
-            return
-        known = {s.revision for s in scripts.walk_revisions()}
-        if current is not None and current not in known:
-            raise StoreUnavailable(f"the store has schema {current}, which is newer than this version of tre")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

@@ -352,6 +352,12 @@ class SqlStore:
             row is not None and row.holder == token.holder and row.epoch == epoch and _held(row, now, boot_id, boot_s)
         )
 
+    def current_fence(self) -> int:
+        """The fence of whoever leads or led last."""
+        with transaction(self._engine, write=False) as connection:
+            epoch = connection.execute(select(t.lease.c.epoch).where(t.lease.c.name == _LEASE)).scalar() or 0
+        return (self._marks.incarnation << _FENCE_BITS) | max(int(epoch), self._marks.epoch)
+
     def poke(self, workspace: str) -> None:
         """See `tre.contracts.store.Store`."""
         with transaction(self._engine, write=True) as connection:
