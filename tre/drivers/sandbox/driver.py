@@ -453,8 +453,10 @@ class SandboxDriver:
         if probes.rung is Access.LOCKED:
             return self._knock(ref, canary_slot, probes)
         folder = self._folder(ref)
+        if not folder.marked() or folder.read("wall", WALL) is None:
+            raise Refused("there is no wall to probe")
         allowed = frozenset(self._config.allowed_targets)
-        with probing.opened(folder.path, probes) as listening:
+        with probing.opened(probes) as listening:
             targets = (*listening.targets, *probes.targets)
             found = probing.controls(probes, targets, allowed)
             raw = self._canary(folder, canary_slot, probing.plan_json(probes, targets, sys.executable + "\0-canary-"))

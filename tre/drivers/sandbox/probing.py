@@ -4,8 +4,10 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import socketserver
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -54,9 +56,10 @@ class _Unix(socketserver.ThreadingUnixStreamServer):
 
 
 @contextmanager
-def listening(folder: Path) -> Iterator[Listening]:
+def listening() -> Iterator[Listening]:
     """Open a TCP and a UDP listener on loopback, a path socket and an abstract socket; close them at the end."""
-    path = str(folder / f"probe-{secrets.token_hex(4)}.sock")
+    folder = tempfile.mkdtemp(prefix="tre-probe-")  # short, since a socket's path is; and 0700
+    path = f"{folder}/host.sock"
     abstract = f"\0tre-probe-{secrets.token_hex(8)}"
     servers: list[_Tcp | _Udp | _Unix] = [
         _Tcp(("127.0.0.1", 0), _Answer),
@@ -80,8 +83,7 @@ def listening(folder: Path) -> Iterator[Listening]:
         for server in servers:
             server.shutdown()
             server.server_close()
-        with contextlib.suppress(FileNotFoundError):
-            Path(path).unlink()
+        shutil.rmtree(folder)
 
 
 def answers_outside(target: ProbeTarget, allowed: frozenset[str]) -> bool:
@@ -165,10 +167,10 @@ def weigh(raw: bytes, found: Controls, now: datetime) -> tuple[ProbeResult, ...]
     return tuple(results)
 
 
-def opened(folder: Path, plan: ProbePlan) -> AbstractContextManager[Listening]:
+def opened(plan: ProbePlan) -> AbstractContextManager[Listening]:
     """Listeners, when a class of the plan needs them."""
     wanted = bool(plan.classes.intersection(_LISTENED))
-    return listening(folder) if wanted else contextlib.nullcontext(Listening(()))
+    return listening() if wanted else contextlib.nullcontext(Listening(()))
 
 
 def mounts_naming(path: Path) -> tuple[int, ...]:
