@@ -74,7 +74,9 @@ class CreatesWhileObserving(MemoryDriver):
     def observe(self, refs: Collection[WorkspaceRef]) -> Mapping[WorkspaceRef, ObservedWorkspace]:
         with self._world.open() as world:
             for ref in refs:
-                world["things"].setdefault(ref.far_name, {"mark": ref.mark, "ref": None, "fence": 0, "storage": '["x"]'})
+                world["things"].setdefault(
+                    ref.far_name, {"mark": ref.mark, "ref": None, "fence": 0, "storage": '["x"]'}
+                )
         return super().observe(refs)
 
 

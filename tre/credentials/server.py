@@ -5,7 +5,6 @@ import resource
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -90,19 +89,22 @@ class LocalVault:
         self._wait_until_answers()
 
     def _spawn(self, program: Path) -> None:
-        with (self.folder / "server.log").open("ab") as log:
-            process = subprocess.Popen(
+        log = os.open(self.folder / "server.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            pid = os.posix_spawn(
+                program,
                 [str(program), "server", f"-config={self.folder / 'config.hcl'}"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env={"PATH": "/usr/bin:/bin", "HOME": str(self.folder)},
-                preexec_fn=_no_core_dumps,  # noqa: PLW1509  # one system call; we start no threads before
-                cwd=self.folder,
+                {"PATH": "/usr/bin:/bin", "HOME": str(self.folder)},
+                file_actions=[(os.POSIX_SPAWN_DUP2, nothing, 0)] + [(os.POSIX_SPAWN_DUP2, log, n) for n in (1, 2)],
+                setsid=True,
             )
-        started = psutil.Process(process.pid).create_time()
-        write_private(self._pid_file, f"{process.pid} {started}".encode())
+        finally:
+            os.close(log)
+            os.close(nothing)
+        # The server's memory holds every key: it never goes to disk by a crash.
+        resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
+        write_private(self._pid_file, f"{pid} {psutil.Process(pid).create_time()}".encode())
 
     def _choose_port(self) -> int:
         """The port of last time if it is free, so that addresses stay; else any free one."""
@@ -198,9 +200,3 @@ audit "file" "file" {{
             sealed=bool(status.get("sealed", True)),
             version=str(status.get("version", "")),
         )
-
-
-def _no_core_dumps() -> None:
-    """The server's memory holds every key: it never goes to disk by a crash."""
-    os.umask(0o077)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

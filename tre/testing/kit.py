@@ -6,7 +6,7 @@ from typing import Protocol
 from tre.contracts.clock import Clock
 from tre.contracts.driver import Command, Driver, Session, SessionHost, SessionRequest
 from tre.model.observed import ObservedWorkspace
-from tre.model.step import Done, Outcome, Verb
+from tre.model.step import Done, Outcome, Pending, Verb
 from tre.model.workspace import (
     Access,
     Area,
@@ -157,7 +157,7 @@ class Bench:
         """A session that sleeps."""
         request = SessionRequest(name, slot, ends_at or self.ends_at, 600, Command(("/bin/sleep", "300")))
         session = self.kit.driver().attach(self.ref, request)
-        assert hasattr(session, "close"), session
+        assert not isinstance(session, Pending), session
         return session
 
     def remove(self) -> None:
