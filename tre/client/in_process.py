@@ -17,6 +17,7 @@ from tre.contracts.driver import CheckDepth, Command, Ended, Health, Stream, Ter
 from tre.contracts.errors import ContractError, Refused
 from tre.dossier.files import WorkspaceFile
 from tre.model.canonical import Json, canonical_bytes, digest_of, sha256_hex
+from tre.model.condition import Reason
 from tre.model.facts import BundleActivated, Purged, TrustPurpose
 from tre.model.instants import format_instant
 from tre.model.order import Scope
@@ -29,7 +30,7 @@ from tre.planning.lifecycle import with_purge
 from tre.policy import jws
 from tre.policy.bundle import default_directory
 
-SETTLE_S = 60.0
+SETTLE_S = 30.0
 _POLL_S = 0.1
 Tell = Callable[[str], None]
 
@@ -288,8 +289,12 @@ class InProcess:
         """Run passes until the workspace rests, then show it."""
         with self._p.store.read() as reader:
             found = self._p.desk.workspace(reader, workspace).workspace.ref.workspace
+        until = self._p.clock.monotonic() + limit_s
         self._settle([found], limit_s)
-        return self.status(found)
+        while _may_pass(view := self.status(found)) and self._p.clock.monotonic() < until:
+            time.sleep(1.0)
+            self._settle([found], limit_s)
+        return view
 
     def _settle(self, workspaces: Sequence[str] | None, limit_s: float = SETTLE_S) -> None:
         """Run passes here if nobody else leads; else the poke is enough."""
@@ -572,6 +577,16 @@ class InProcess:
         restored = self._p.store.reconcile(self._p.desk.principal)
         self._settle(None)
         return {"restored": restored, "recovery": self._p.store.in_recovery()}
+
+
+def _may_pass(view: View) -> bool:
+    """Whether what keeps a workspace from being ready may go away by itself soon."""
+    conditions = view["conditions"]
+    ready = (
+        [c for c in conditions if isinstance(c, dict) and c["type"] == "Ready"] if isinstance(conditions, list) else []
+    )
+    passing = (Reason.BACKEND_FAILED, Reason.VAULT_UNAVAILABLE, Reason.PROBES_PENDING, Reason.NOT_YET)
+    return any(c["status"] != "True" and c["reason"] in passing for c in ready)
 
 
 def verdict_view(verdict: Verdict) -> View:

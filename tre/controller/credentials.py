@@ -12,6 +12,7 @@ from tre.contracts.credentials import Death
 from tre.contracts.errors import ContractError
 from tre.contracts.store import Direction, Intent
 from tre.controller.ports import Ports
+from tre.dossier.desire import Permitted
 from tre.dossier.files import Epochs, WorkspaceFile
 from tre.model.canonical import Json
 from tre.model.facts import (
@@ -43,11 +44,11 @@ class CredentialKeeper:
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
 
-    def turn(self, file: WorkspaceFile, rung: Ceiling, now: datetime) -> WorkspaceFile:
+    def turn(self, file: WorkspaceFile, rung: Ceiling, permitted: Permitted, now: datetime) -> WorkspaceFile:
         """Make the open epochs those of the rung: of every permitted member on MOUNTED and above, else none."""
         if rung.access < Access.MOUNTED:
             return self.close(file, file.epochs.all_live(), rung.reason.value)
-        persons = {person for person, _ in file.permitted(now)}
+        persons = {person for person, _ in permitted}
         slots = {m.slot for m in file.members if m.person in persons}
         file = self.close(file, [e for e in file.epochs.all_live() if e.slot not in slots], "member is not permitted")
         return self._open(file, sorted(persons), now)

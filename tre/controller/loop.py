@@ -24,7 +24,7 @@ log = logging.getLogger("tre.controller")
 HEALTH_S: Final = 60.0
 BACKOFF_MAX_S: Final = 60.0
 TICK_S: Final = 0.2
-_SOON_S: Final = 2.0
+_SOON_S: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class Controller:
         self._ports = ports
         self._leader = leader
         self._sweeps = Sweeps(ports)
-        self._reconciler = WorkspaceReconciler(ports, in_doubt=self._sweeps.doubt)
+        self._reconciler = WorkspaceReconciler(ports, self._sweeps)
         self._memory = _Memory()
         self._lock = threading.Lock()
 

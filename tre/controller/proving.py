@@ -47,7 +47,7 @@ class Prover:
         """Whether the knocks since the lock were refused; None: not tried, or not conclusive."""
         if rung is None or rung.access is not Access.LOCKED or not runs:
             return None
-        last = max(runs, key=lambda r: r.at)
+        last = runs[-1]
         if last.rung is not Access.LOCKED:
             return None
         if succeeded(last.results):
@@ -96,7 +96,7 @@ class Prover:
         due = self._due(file, rung, full, observed, runs, now)
         if due is None:
             return Proved(runs, Done())
-        wait = self._too_soon(due, runs, now)
+        wait = self._too_soon(due, basis(full.wall.isolation, full.mounts), runs, now)
         if wait:
             return Proved(runs, wait)
         try:
@@ -133,15 +133,12 @@ class Prover:
         renew_after = now - timedelta(seconds=rules.age_s / 2)
         return rung_to_probe(rung.access, full, observed, proofs(full, runs, rules, now), renew_after)
 
-    def _too_soon(self, due: Access, runs: Sequence[ProbeRun], now: datetime) -> Again | None:
-        """Bounded retries: an inconclusive run of the same plan is not repeated at once."""
-        last = max((r for r in runs if r.rung is due), key=lambda r: r.at, default=None)
-        newest = max((r.at for r in runs), default=None)
-        if last is None or last.at != newest:
+    def _too_soon(self, due: Access, proves: str, runs: Sequence[ProbeRun], now: datetime) -> Again | None:
+        """Bounded retries: a run of the same plan over the same basis that settled nothing is not repeated at once."""
+        if not runs or (runs[-1].rung, runs[-1].basis) != (due, proves):
             return None
-        rest = self._ports.intervals.probe_retry_s - (now - last.at).total_seconds()
-        fine = not any(r.verdict in ("succeeded", "inconclusive") for r in last.results)
-        return None if fine or not 0 < rest <= self._ports.intervals.probe_retry_s else Again(rest, "probes come again")
+        rest = self._ports.intervals.probe_retry_s - (now - runs[-1].at).total_seconds()
+        return Again(rest, "probes come again") if 0 < rest <= self._ports.intervals.probe_retry_s else None
 
     def _plan(self, file: WorkspaceFile, rung: Access) -> ProbePlan:
         required = file.proof_rules.required
@@ -179,7 +176,7 @@ class Prover:
 
     @staticmethod
     def _keep(runs: tuple[ProbeRun, ...], run: ProbeRun) -> tuple[ProbeRun, ...]:
-        """The newest run of each rung, and besides it the newest before that: what was proved stays visible."""
+        """In order of time, the newest last: of each rung the newest, and of this one also the newest before it."""
         same = sorted((r for r in runs if r.rung is run.rung), key=lambda r: r.at)[-1:]
         return (*(r for r in runs if r.rung is not run.rung), *same, run)
 

@@ -37,6 +37,10 @@ class Sweeps:
         """Why the clock is not believed now, or None."""
         return self._verdict.doubt
 
+    def rested(self) -> bool:
+        """Whether no undoubted pass happened in the day before this one."""
+        return self._verdict.rested
+
     def begin(self) -> None:
         """Judge the clock at the beginning of a tick, and raise the high-water mark when it is believed."""
         boot_id, boot_s = self._ports.clock.boot()

@@ -7,6 +7,7 @@ happened to one workspace never decides over another.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 from tre.contracts.driver import Driver, Health
 from tre.contracts.errors import ContractError, Permanent, Refused, Transient
@@ -30,6 +31,18 @@ from tre.model.workspace import Access, DesiredWorkspace, WorkspaceRef
 from tre.planning.conditions import LockFacts, Scene, conditions
 from tre.planning.lifecycle import OperationalState, Standing, with_purge
 from tre.planning.rungs import Ceiling, Proofs, next_rung, proofs
+
+
+class ClockJudge(Protocol):
+    """Whether the clock is believed."""
+
+    def doubt(self) -> str | None:
+        """Why it is not, or None."""
+        ...
+
+    def rested(self) -> bool:
+        """Whether this is the first look in a day: too early to end anything for good."""
+        ...
 
 
 @dataclass(slots=True)
@@ -67,9 +80,9 @@ class Pass:
 class WorkspaceReconciler:
     """Brings workspaces one rung nearer to what is desired, per call."""
 
-    def __init__(self, ports: Ports, *, in_doubt: Callable[[], str | None]) -> None:
+    def __init__(self, ports: Ports, clock: ClockJudge) -> None:
         self._ports = ports
-        self._in_doubt = in_doubt
+        self._clock = clock
         self._credentials = CredentialKeeper(ports)
         self._prover = Prover(ports)
         self._purger = Purger(ports)
@@ -117,7 +130,7 @@ class WorkspaceReconciler:
 
     def _load(self, driver: Driver, workspaces: Sequence[str], health: Health) -> list[Pass]:
         now = self._ports.clock.now()
-        doubt = self._in_doubt()
+        doubt = self._clock.doubt()
         recovery = self._ports.store.in_recovery()
         backend = BackendFacts(driver.describe().kind, health.capabilities)
         passes: list[Pass] = []
@@ -159,16 +172,20 @@ class WorkspaceReconciler:
             self._credentials.close(one.file, one.file.epochs.all_live(), "purge")
             return
         self._watch_data(one)
-        full = desired_of(one.file, one.observed, Access.OPEN, one.now)
+        # Once, for the whole pass: a member who is being restarted stays out of it, and is back in the next.
+        permitted = one.file.permitted(one.now)
+        full = desired_of(one.file, one.observed, Access.OPEN, one.now, permitted)
         one.found = proofs(full, one.runs, one.file.proof_rules, one.now)
         one.rung = next_rung(one.ceiling, full, one.observed, one.found)
-        one.file = self._credentials.turn(one.file, one.rung, one.now)
-        one.full = desired_of(one.file, one.observed, Access.OPEN, one.now)
-        one.desired = desired_of(one.file, one.observed, one.rung.access, one.now)
+        one.file = self._credentials.turn(one.file, one.rung, permitted, one.now)
+        one.full = desired_of(one.file, one.observed, Access.OPEN, one.now, permitted)
+        one.desired = desired_of(one.file, one.observed, one.rung.access, one.now, permitted)
+        if permitted != one.file.permitted(one.now):
+            one.answer = Again(0.0, "a member is being restarted")
 
     def _purge_allowed(self) -> bool:
         """A purge needs a clock that is believed and a store that is whole; the hold is the standing's matter."""
-        return self._in_doubt() is None and self._ports.store.in_recovery() is None
+        return not self._clock.rested() and not self._clock.doubt() and self._ports.store.in_recovery() is None
 
     def _watch_data(self, one: Pass) -> None:
         if one.ceiling.access < Access.MOUNTED:
@@ -302,8 +319,8 @@ class WorkspaceReconciler:
         one.found = proofs(full, one.runs, one.file.proof_rules, self._ports.clock.now())
         settled = driver.plan(desired, one.observed) == ()
         following = next_rung(one.ceiling, full, one.observed, one.found)
-        if not settled or following.access != rung.access or following.access > rung.access:
-            one.answer = sooner(one.answer, Again(0.0 if one.problem is None else 1.0, "on the way"))
+        if one.problem is None and (not settled or following.access is not rung.access):
+            one.answer = sooner(one.answer, Again(0.0, "on the way"))
 
     def _note_lock(self, one: Pass, lock: LockFacts) -> None:
         """A lock for good that is proved is a fact: the purge counts on it."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
 from tre.contracts.store import Reader
 from tre.dossier.decision import BackendFacts, decide_on
@@ -58,13 +59,19 @@ def ceiling_of(desire: Desire, dossier: Dossier, reader: Reader) -> Ceiling:
     return Ceiling(Access.OPEN, standing.reason, standing.sentence)
 
 
-def desired_of(file: WorkspaceFile, observed: ObservedWorkspace, access: Access, now: datetime) -> DesiredWorkspace:
+Permitted: TypeAlias = tuple[tuple[str, datetime], ...]
+"""Persons who may be inside, each with the own end."""
+
+
+def desired_of(
+    file: WorkspaceFile, observed: ObservedWorkspace, access: Access, now: datetime, permitted: Permitted
+) -> DesiredWorkspace:
     """What must be on the rung `access`. Credential ends are kept while they last, so look before you ask."""
     held: dict[int, HeldCredential] = {}
     if isinstance(observed.credentials, Known):
         held = {h.slot: h for h in observed.credentials.value}
     members = tuple(
-        _member(file, person, end, held, now) for person, end in file.permitted(now) if file.slot_of(person) is not None
+        _member(file, person, end, held, now) for person, end in permitted if file.slot_of(person) is not None
     )
     profile = file.profile
     isolation = Isolation(

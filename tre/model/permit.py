@@ -62,6 +62,8 @@ def _date(value: object) -> object:
 Text = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_plain)]
 Short = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain)]
 Token = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_token)]
+KeyId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{8,128}$")]
+"""A key id is a thumbprint (RFC 7638), which may begin with a hyphen."""
 Url = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_url)]
 Country = Annotated[str, Field(pattern=r"\A[A-Z]{2}\z")]
 Sha256 = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
@@ -92,7 +94,7 @@ class Issuer(Part):
     name: Short
     country: Country
     id: Url
-    signing_key_id: Token
+    signing_key_id: KeyId
 
 
 class SignatureRef(Part):
@@ -431,7 +433,7 @@ class StatusPayload(Part):
     """The payload of ``tre-permit-status+jws``."""
 
     issuer: Url
-    signing_key_id: Token
+    signing_key_id: KeyId
     lineage: Token
     version: Annotated[int, Field(ge=1)] | None = None
     sequence: Annotated[int, Field(ge=1, le=2**53 - 1)]

@@ -44,7 +44,7 @@ class Desk:
     principal: str
     new_id: Callable[[], str]
 
-    def note(self, uow: UnitOfWork, kind: RecordKind, subject: str, **detail: Json) -> None:
+    def note(self, uow: UnitOfWork, kind: RecordKind, subject: str, /, **detail: Json) -> None:
         """Record that the principal did something."""
         uow.record(AuditEntry(kind, self.principal, subject, detail))
 

@@ -79,6 +79,8 @@ def _isolated(scene: Scene) -> _Judged:
     if unknown:
         return unknown
     if scene.desired is None or not wall_stands(scene.desired, scene.observed):
+        if scene.rung.access is Access.LOCKED:
+            return Truth.FALSE, scene.rung.reason, scene.rung.sentence
         return Truth.FALSE, Reason.NOT_YET, "the wall is not observed as desired"
     if scene.proofs.wall is None:
         return Truth.UNKNOWN, Reason.PROBES_PENDING, "the wall is not proved by fresh probes"
